@@ -1,0 +1,407 @@
+package uow
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lockstep-go/lockstep/dialect"
+	"github.com/lockstep-go/lockstep/internal/noopdb"
+)
+
+// A queue is what waits for the connections of a pool, within a bubble in which
+// everything stands still before the next step.
+type queue struct {
+	t       *testing.T
+	m       *Manager
+	all     []*queued
+	mu      sync.Mutex
+	entered []string // in the order of their connections
+}
+
+type queued struct {
+	name     string
+	end      chan struct{} // closed to end it
+	err      error
+	returned bool
+}
+
+// fullPool runs f with a pool of so many connections.
+func fullPool(t *testing.T, size int, f func(q *queue)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		db := noopdb.Open(size)
+		defer db.Close()
+		q := &queue{t: t, m: New(db, noopdb.Dialect())}
+		f(q)
+		turns := &q.m.core.turns
+		if n := turns.waiting.Load(); n != 0 || turns.locked.places.Len() != 0 || turns.plain.places.Len() != 0 ||
+			turns.served.Load() != nil {
+			t.Errorf("left behind: %d who wait, %d and %d in line", n, turns.locked.places.Len(), turns.plain.places.Len())
+		}
+	})
+}
+
+// unit starts a unit that keeps its connection until it is ended.
+func (q *queue) unit(ctx context.Context, name string, opts ...Option) *queued {
+	one := &queued{name: name, end: make(chan struct{})}
+	q.all = append(q.all, one)
+	go func() {
+		err := q.m.Do(ctx, func(ctx context.Context, u *UnitOfWork) error {
+			if _, err := u.ExecContext(ctx, "select"); err != nil {
+				return err
+			}
+			q.mu.Lock()
+			q.entered = append(q.entered, name)
+			q.mu.Unlock()
+			<-one.end
+			return nil
+		}, opts...)
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		one.err, one.returned = err, true
+	}()
+	synctest.Wait()
+	return one
+}
+
+// underLock starts a unit under a lock of its own.
+func (q *queue) underLock(ctx context.Context, name string) *queued {
+	return q.unit(ctx, name, Locks(LockSet{Locks: []dialect.Lock{{Name: name, Mode: dialect.Exclusive, Limit: dialect.Forever}}}))
+}
+
+// served are the units that have had a connection so far.
+func (q *queue) served() []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.entered)
+}
+
+// result is what has come of a unit so far.
+func (q *queue) result(one *queued) (returned bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return one.returned, one.err
+}
+
+// finish ends a unit, and what comes of it.
+func (q *queue) finish(one *queued) {
+	q.t.Helper()
+	close(one.end)
+	synctest.Wait()
+	if returned, err := q.result(one); err != nil || !returned {
+		q.t.Errorf("%s: returned %v, error %v", one.name, returned, err)
+	}
+}
+
+// finishAll ends units as they come.
+func (q *queue) finishAll() {
+	q.t.Helper()
+	for i := 0; i < len(q.served()); i++ {
+		q.finishNamed(q.served()[i])
+	}
+}
+
+// finishLast ends the unit that has come last.
+func (q *queue) finishLast() { q.finishNamed(q.served()[len(q.served())-1]) }
+
+func (q *queue) finishNamed(name string) {
+	q.t.Helper()
+	for _, one := range q.all {
+		if returned, _ := q.result(one); one.name == name && !returned {
+			q.finish(one)
+		}
+	}
+}
+
+// TestKindsShareThePool has units of both kinds wait: each is served in order, and
+// never two under locks in a row.
+func TestKindsShareThePool(t *testing.T) {
+	t.Parallel()
+	fullPool(t, 1, func(q *queue) {
+		const each = 20
+		q.unit(q.t.Context(), "holder")
+		for i := range each {
+			q.underLock(q.t.Context(), fmt.Sprint("locked-", i))
+		}
+		for i := range each {
+			q.unit(q.t.Context(), fmt.Sprint("plain-", i))
+		}
+		q.finishAll()
+		next, before := map[string]int{}, ""
+		for _, name := range q.served()[1:] {
+			kind, number, _ := strings.Cut(name, "-")
+			if number != fmt.Sprint(next[kind]) || kind == "locked" && before == kind && next["plain"] < each {
+				t.Fatalf("served: %v", q.served())
+			}
+			next[kind]++
+			before = kind
+		}
+		if next["locked"] != each || next["plain"] != each {
+			t.Errorf("served: %v", q.served())
+		}
+	})
+}
+
+func TestUnitsUnderLocksAreServedInOrder(t *testing.T) {
+	t.Parallel()
+	fullPool(t, 2, func(q *queue) {
+		want := []string{"holder", "another"}
+		for _, name := range want {
+			q.underLock(q.t.Context(), name)
+		}
+		for i := range 10 {
+			want = append(want, fmt.Sprint("locked-", i))
+			q.underLock(q.t.Context(), want[len(want)-1])
+		}
+		q.finishAll()
+		if !slices.Equal(q.served(), want) {
+			t.Errorf("served: %v", q.served())
+		}
+	})
+}
+
+// TestNextStandsAside has a unit without locks in the pool's line before the unit
+// under locks that is next has come there.
+func TestNextStandsAside(t *testing.T) {
+	t.Parallel()
+	for range 10 { // the pool would draw
+		fullPool(t, 1, func(q *queue) {
+			q.unit(q.t.Context(), "holder")
+			ctx, cancel := context.WithCancel(q.t.Context())
+			gone := q.underLock(ctx, "gone")
+			q.underLock(q.t.Context(), "locked")
+			q.unit(q.t.Context(), "plain")
+			cancel()
+			synctest.Wait()
+			if returned, _ := q.result(gone); !returned {
+				t.Error("a unit waits although its context has ended")
+			}
+			q.finishAll()
+			if want := []string{"holder", "plain", "locked"}; !slices.Equal(q.served(), want) {
+				t.Errorf("served: %v", q.served())
+			}
+		})
+	}
+}
+
+// TestOldestIsServedFirst has time pass between arrivals, and newcomers between
+// the ends of units.
+func TestOldestIsServedFirst(t *testing.T) {
+	t.Parallel()
+	fullPool(t, 1, func(q *queue) {
+		q.underLock(q.t.Context(), "holder")
+		q.underLock(q.t.Context(), "next")
+		time.Sleep(9 * time.Millisecond)
+		q.underLock(q.t.Context(), "old")
+		time.Sleep(time.Millisecond)
+		for i := range 3 {
+			time.Sleep(time.Millisecond)
+			q.underLock(q.t.Context(), fmt.Sprint("new-", i))
+			time.Sleep(19 * time.Millisecond)
+			q.finishLast()
+		}
+		q.finishAll()
+		if want := []string{"holder", "next", "old", "new-0", "new-1", "new-2"}; !slices.Equal(q.served(), want) {
+			t.Errorf("served: %v", q.served())
+		}
+	})
+}
+
+// TestOthersGiveConnectionsBack has connections in use of which no unit knows.
+func TestOthersGiveConnectionsBack(t *testing.T) {
+	t.Parallel()
+	for long := range 3 {
+		fullPool(t, 3, func(q *queue) {
+			for i := range long {
+				q.unit(q.t.Context(), fmt.Sprint("long-", i))
+			}
+			var others []*sql.Conn
+			for range 3 - long {
+				others = append(others, q.other(q.t.Context()))
+			}
+			q.underLock(q.t.Context(), "locked")
+			for _, c := range others {
+				if err := c.Close(); err != nil {
+					t.Error(err)
+				}
+				synctest.Wait()
+				if !slices.Contains(q.served(), "locked") {
+					t.Error("a unit waits beside an idle connection")
+				}
+			}
+			q.finishAll()
+		})
+	}
+}
+
+func (q *queue) other(ctx context.Context) *sql.Conn {
+	q.t.Helper()
+	c, err := q.m.DB().Conn(ctx)
+	if err != nil {
+		q.t.Fatal(err)
+	}
+	return c
+}
+
+// TestOthersLeaveSome has others use the pool without a pause.
+func TestOthersLeaveSome(t *testing.T) {
+	t.Parallel()
+	fullPool(t, 3, func(q *queue) {
+		q.unit(q.t.Context(), "long")
+		ctx, cancel := context.WithCancel(q.t.Context())
+		for range 4 {
+			go func() {
+				for ctx.Err() == nil {
+					c, err := q.m.DB().Conn(ctx)
+					if err != nil {
+						return
+					}
+					time.Sleep(time.Millisecond)
+					_ = c.Close()
+				}
+			}()
+		}
+		time.Sleep(time.Millisecond / 2)
+		q.underLock(q.t.Context(), "locked")
+		time.Sleep(time.Minute) // longer than luck can hold
+		synctest.Wait()
+		if slices.Contains(q.served(), "locked") {
+			q.finishLast()
+		}
+		q.unit(q.t.Context(), "plain")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if !slices.Contains(q.served(), "locked") || !slices.Contains(q.served(), "plain") {
+			t.Errorf("served: %v", q.served())
+		}
+		cancel()
+		time.Sleep(time.Second) // for the others
+		q.finishAll()
+	})
+}
+
+// TestInnerUnitsAtTheGateOfOneInLine has units hold all connections but one, and
+// wait with inner ones for the lock of a unit that waits for a connection.
+func TestInnerUnitsAtTheGateOfOneInLine(t *testing.T) {
+	t.Parallel()
+	fullPool(t, 3, func(q *queue) {
+		other := q.other(q.t.Context())
+		lock := Locks(LockSet{Locks: []dialect.Lock{{Name: "a", Mode: dialect.Exclusive, Limit: dialect.Forever}}})
+		nothing := func(context.Context, *UnitOfWork) error { return nil }
+		var done atomic.Int64
+		begin := func(f func(ctx context.Context, u *UnitOfWork) error, opts ...Option) {
+			go func() {
+				if err := q.m.Do(q.t.Context(), f, opts...); err != nil {
+					t.Error(err)
+				}
+				done.Add(1)
+			}()
+		}
+		inner := make(chan struct{})
+		for range 2 {
+			begin(func(ctx context.Context, u *UnitOfWork) error {
+				_, err := u.ExecContext(ctx, "select")
+				<-inner
+				return errors.Join(err, q.m.Do(ctx, nothing, RequiresNew(), lock))
+			})
+		}
+		synctest.Wait()
+		begin(nothing, lock)
+		synctest.Wait()
+		close(inner)
+		synctest.Wait()
+		if err := other.Close(); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := done.Load(); n != 3 {
+			t.Errorf("%d of 3 are done", n)
+		}
+	})
+}
+
+// TestNobodyWaitsBehindOneWhoConnects has the first in line open a connection,
+// which takes its time, while another is given back.
+func TestNobodyWaitsBehindOneWhoConnects(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &line{}
+		var roomy atomic.Bool
+		leave, turn, err := l.enter(t.Context(), roomy.Load)
+		if !turn || err != nil {
+			t.Fatal(turn, err)
+		}
+		var came atomic.Int64
+		for range 3 {
+			go func() {
+				if _, turn, err := l.enter(t.Context(), roomy.Load); turn || err != nil {
+					t.Error(turn, err)
+				}
+				came.Add(1)
+			}()
+		}
+		time.Sleep(time.Hour)
+		if came.Load() > 0 {
+			t.Error("a turn was given twice")
+		}
+		roomy.Store(true)
+		time.Sleep(2 * looks)
+		if n := came.Load(); n != 3 {
+			t.Errorf("%d of 3 have seen that there is room", n)
+		}
+		leave()
+	})
+}
+
+// TestNobodyWaitsForOneWhoConnects has the unit without locks that goes first be
+// held up.
+func TestNobodyWaitsForOneWhoConnects(t *testing.T) {
+	t.Parallel()
+	fullPool(t, 1, func(q *queue) {
+		q.unit(q.t.Context(), "holder")
+		held := make(chan struct{})
+		q.m.core.turns.served.Store(&held)
+		q.underLock(q.t.Context(), "locked")
+		q.finishAll()
+		time.Sleep(2 * looks)
+		synctest.Wait()
+		q.m.core.turns.served.Store(nil)
+		q.finishAll()
+		if !slices.Contains(q.served(), "locked") {
+			t.Errorf("served: %v", q.served())
+		}
+	})
+}
+
+func TestTurnsEndWithTheirContext(t *testing.T) {
+	t.Parallel()
+	fullPool(t, 1, func(q *queue) {
+		q.unit(q.t.Context(), "holder")
+		enough := errors.New("enough")
+		ctx, cancel := context.WithCancelCause(q.t.Context())
+		waiting := []*queued{
+			q.underLock(ctx, "next"), q.underLock(ctx, "after"), q.unit(ctx, "plain"), q.unit(ctx, "behind"),
+		}
+		cancel(enough)
+		synctest.Wait()
+		for _, one := range waiting {
+			if returned, err := q.result(one); !returned || !errors.Is(err, enough) || !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: returned %v, error %v", one.name, returned, err)
+			}
+		}
+		last := q.underLock(q.t.Context(), "last")
+		q.finishAll()
+		if returned, _ := q.result(last); !returned {
+			t.Error("a turn is still taken by one who has gone")
+		}
+	})
+}
