@@ -12,6 +12,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/lockstep-go/lockstep/dialect"
+	"github.com/lockstep-go/lockstep/internal/pooltest"
 	"github.com/lockstep-go/lockstep/uow"
 )
 
@@ -30,9 +31,7 @@ func newFake(t *testing.T) (*fake, *uow.Manager) {
 	f := &fake{}
 	db := sqlx.NewDb(sql.OpenDB(connector{}), "fake")
 	t.Cleanup(func() {
-		if n := db.Stats().InUse; n != 0 {
-			t.Errorf("%d connections leaked", n)
-		}
+		pooltest.WantAllBack(t, db)
 		_ = db.Close()
 	})
 	return f, uow.New(db, f)

@@ -13,6 +13,7 @@ import (
 	"github.com/lockstep-go/lockstep/dialect/mssql"
 	"github.com/lockstep-go/lockstep/integration/servers/serverstest"
 	"github.com/lockstep-go/lockstep/internal/faultproxy"
+	"github.com/lockstep-go/lockstep/internal/pooltest"
 	"github.com/lockstep-go/lockstep/internal/tdstest"
 	"github.com/lockstep-go/lockstep/uow"
 )
@@ -67,9 +68,7 @@ func (l *mssqlLab) db(n int, address string) *sqlx.DB {
 	db := mssqlHarness{}.Open(l.T, l.dsn, address)
 	db.SetMaxOpenConns(n)
 	l.Cleanup(func() {
-		if n := db.Stats().InUse; n != 0 {
-			l.Errorf("%d connections leaked", n)
-		}
+		pooltest.WantAllBack(l, db)
 		_ = db.Close()
 	})
 	return db

@@ -15,6 +15,7 @@ import (
 	"github.com/lockstep-go/lockstep/dialect/postgres"
 	"github.com/lockstep-go/lockstep/integration/servers/serverstest"
 	"github.com/lockstep-go/lockstep/internal/faultproxy"
+	"github.com/lockstep-go/lockstep/internal/pooltest"
 	"github.com/lockstep-go/lockstep/uow"
 )
 
@@ -48,9 +49,7 @@ func (l *lab) pool(n int, address string) *uow.Manager {
 	db := postgresHarness{}.Open(l.T, l.dsn, address)
 	db.SetMaxOpenConns(n)
 	l.Cleanup(func() {
-		if n := db.Stats().InUse; n != 0 {
-			l.Errorf("%d connections leaked", n)
-		}
+		pooltest.WantAllBack(l, db)
 		_ = db.Close()
 	})
 	return uow.New(db, postgres.Dialect())

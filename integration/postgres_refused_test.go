@@ -14,6 +14,7 @@ import (
 	"github.com/lockstep-go/lockstep/dialect/postgres"
 	"github.com/lockstep-go/lockstep/integration/servers"
 	"github.com/lockstep-go/lockstep/integration/servers/serverstest"
+	"github.com/lockstep-go/lockstep/internal/pooltest"
 	"github.com/lockstep-go/lockstep/uow"
 )
 
@@ -37,9 +38,7 @@ func openPool(t *testing.T, dsn string) (*uow.Manager, *sqlx.DB) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if n := db.Stats().InUse; n != 0 {
-			t.Errorf("%d connections leaked", n)
-		}
+		pooltest.WantAllBack(t, db)
 		_ = db.Close()
 	})
 	return uow.New(db, postgres.Dialect()), db

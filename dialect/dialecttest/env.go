@@ -11,6 +11,7 @@ import (
 
 	"github.com/lockstep-go/lockstep/applock"
 	"github.com/lockstep-go/lockstep/internal/faultproxy"
+	"github.com/lockstep-go/lockstep/internal/pooltest"
 	"github.com/lockstep-go/lockstep/uow"
 )
 
@@ -56,9 +57,7 @@ func (e *env) openAt(address string) *sqlx.DB {
 func (e *env) owned(db *sqlx.DB) *sqlx.DB {
 	e.Helper()
 	e.Cleanup(func() {
-		if n := db.Stats().InUse; n != 0 {
-			e.Errorf("%d connections leaked", n)
-		}
+		pooltest.WantAllBack(e, db)
 		if err := db.Close(); err != nil {
 			e.Errorf("closing the pool: %v", err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lockstep-go/lockstep/examples/internal/anydb/anydbtest"
 	"github.com/lockstep-go/lockstep/integration/servers/serverstest"
+	"github.com/lockstep-go/lockstep/internal/pooltest"
 	"github.com/lockstep-go/lockstep/uow"
 )
 
@@ -104,9 +105,7 @@ func (s *service) send(request *http.Request) (answer, error) {
 // wantLeft checks what is in the database, and that all connections are back.
 func (s *service) wantLeft(orders, lamps int) {
 	s.t.Helper()
-	if n := s.api.m.DB().Stats().InUse; n != 0 {
-		s.t.Errorf("%d connections are in use", n)
-	}
+	pooltest.WantAllBack(s.t, s.api.m.DB())
 	if n := anydbtest.Int(s.t, s.api.m, "select count(*) from api_order"); n != orders {
 		s.t.Errorf("%d orders, want %d", n, orders)
 	}

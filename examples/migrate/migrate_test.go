@@ -18,6 +18,7 @@ import (
 	"github.com/lockstep-go/lockstep/dialect/sqlite"
 	"github.com/lockstep-go/lockstep/examples/internal/anydb/anydbtest"
 	"github.com/lockstep-go/lockstep/integration/servers/serverstest"
+	"github.com/lockstep-go/lockstep/internal/pooltest"
 	"github.com/lockstep-go/lockstep/uow"
 )
 
@@ -69,9 +70,7 @@ func (t *tenant) wantUpgraded(tb testing.TB, steps int) {
 	if total := anydbtest.Int(tb, t.m, "select total from invoice"); total != 2500 {
 		tb.Errorf("tenant %s: total %d, want 2500", t.name, total)
 	}
-	if n := t.m.DB().Stats().InUse; n != 0 {
-		tb.Errorf("tenant %s: %d connections in use", t.name, n)
-	}
+	pooltest.WantAllBack(tb, t.m.DB())
 }
 
 // Four processes of the program upgrade the same two tenants at once.
@@ -274,9 +273,7 @@ func TestWaitCanBeInterrupted(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		if n := second.m.DB().Stats().InUse; n != 0 {
-			t.Errorf("%d connections in use", n)
-		}
+		pooltest.WantAllBack(t, second.m.DB())
 	})
 }
 

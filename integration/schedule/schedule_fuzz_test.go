@@ -21,6 +21,7 @@ import (
 	"github.com/lockstep-go/lockstep/dialect"
 	"github.com/lockstep-go/lockstep/integration/servers/serverstest"
 	"github.com/lockstep-go/lockstep/internal/faultproxy"
+	"github.com/lockstep-go/lockstep/internal/pooltest"
 	"github.com/lockstep-go/lockstep/uow"
 )
 
@@ -195,9 +196,7 @@ func (r *run) untilNone(query string) {
 // check holds what the units were told against the database.
 func (r *run) check() {
 	r.t.Helper()
-	if n := r.db.Stats().InUse; n != 0 {
-		r.t.Errorf("%d connections are in use", n)
-	}
+	pooltest.WantAllBack(r.t, r.db)
 	if err := r.units[0].err; r.calm && err != nil {
 		r.t.Errorf("not committed, with nothing in its way: %v", err)
 	}
