@@ -12,20 +12,34 @@ import (
 	"github.com/lockstep-go/lockstep/uow"
 )
 
-// TestFullPoolIsShared has many units, each under a name of its own, and many
-// without locks want a pool of four: neither kind may starve the other.
+// TestFullPoolIsShared has many units of one kind and two of the other want a pool
+// of four: the many, each under a name of its own or all without locks, must leave
+// the two more than what the pool would draw for them, which is one in 26.
 func TestFullPoolIsShared(t *testing.T) {
 	t.Parallel()
-	m, db := openPool(t, serverstest.PostgresDatabase(t))
-	db.SetMaxOpenConns(4)
-	db.SetMaxIdleConns(4)
-	const units, share = 300, 4
-	var done [2]atomic.Int64 // without locks, and under locks
+	for _, c := range []struct{ plain, locked int }{{2, 50}, {50, 2}} {
+		t.Run(fmt.Sprintf("%d without locks, %d under locks", c.plain, c.locked), func(t *testing.T) {
+			m, db := openPool(t, serverstest.PostgresDatabase(t))
+			db.SetMaxOpenConns(4)
+			db.SetMaxIdleConns(4)
+			const units, share = 400, 8
+			plain, locked := contend(t, m, c.plain, c.locked, units)
+			if plain < units/share || locked < units/share {
+				t.Errorf("%d units without locks, %d under locks: one kind starves the other", plain, locked)
+			}
+		})
+	}
+}
+
+// contend runs so many goroutines of each kind until they have done so many units
+// together, and tells how many each kind did.
+func contend(t *testing.T, m *uow.Manager, plain, locked int, units int64) (ofPlain, ofLocked int64) {
+	var done [2]atomic.Int64
 	var all sync.WaitGroup
-	for i := range 40 {
-		kind, opts := i%2, []uow.Option(nil)
-		if kind == 1 {
-			opts = append(opts, applock.With(applock.Exclusive(fmt.Sprint("name ", i))))
+	for i := range plain + locked {
+		kind, opts := 0, []uow.Option(nil)
+		if i >= plain {
+			kind, opts = 1, append(opts, applock.With(applock.Exclusive(fmt.Sprint("name ", i))))
 		}
 		all.Go(func() {
 			for done[0].Load()+done[1].Load() < units {
@@ -42,9 +56,7 @@ func TestFullPoolIsShared(t *testing.T) {
 		})
 	}
 	all.Wait()
-	plain, locked := done[0].Load(), done[1].Load()
-	t.Logf("%d units without locks, %d under locks", plain, locked)
-	if plain < units/share || locked < units/share {
-		t.Errorf("%d units without locks, %d under locks: one kind starves the other", plain, locked)
-	}
+	ofPlain, ofLocked = done[0].Load(), done[1].Load()
+	t.Logf("%d units without locks, %d under locks", ofPlain, ofLocked)
+	return ofPlain, ofLocked
 }

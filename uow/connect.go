@@ -27,6 +27,11 @@ func (t *unit) connect(ctx context.Context, underLocks bool, begin func(*sql.Con
 	if err := t.suspend(ctx); err != nil {
 		return nil, err
 	}
+	defer func() { // also where the driver panics
+		if t.tx == nil {
+			t.unsuspend()
+		}
+	}()
 	var last error
 	for range t.core.attempts() {
 		conn, err := t.takeConn(ctx, underLocks)
@@ -34,7 +39,7 @@ func (t *unit) connect(ctx context.Context, underLocks bool, begin func(*sql.Con
 			last = err
 			break
 		}
-		b, err := begin(conn.Conn)
+		b, err := t.core.beginOn(conn, begin)
 		if b.tx != nil {
 			t.conn, t.tx = conn, b.tx
 			t.connected.Store(true)
@@ -46,8 +51,21 @@ func (t *unit) connect(ctx context.Context, underLocks bool, begin func(*sql.Con
 			break
 		}
 	}
-	t.unsuspend()
 	return nil, last
+}
+
+// beginOn discards the connection if begin does not come back: hooks of the
+// caller's, those of a tracer for example, may panic below it.
+func (c *core) beginOn(conn *sqlx.Conn, begin func(*sql.Conn) (begun, error)) (begun, error) {
+	returned := false
+	defer func() {
+		if !returned {
+			go c.release(conn, true) // database/sql may wait for the call that panicked
+		}
+	}()
+	b, err := begin(conn.Conn)
+	returned = true
+	return b, err
 }
 
 // attempts bounds how many connections are tried: all that idle in the pool

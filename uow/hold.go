@@ -105,11 +105,18 @@ func (t *unit) poll(ctx context.Context, locks []dialect.Lock) error {
 		t.unsuspend()
 		return err
 	}
+	held := false
+	defer func() { // also where the driver panics
+		if !held {
+			leaveAll(passes)
+		}
+	}()
 	pause := pollFirst
 	for {
 		err := t.attempt(ctx, locks)
 		if err == nil {
 			t.granted(locks, passes)
+			held = true
 			return nil
 		}
 		err = sinceStart(err, locks, began)
@@ -120,7 +127,6 @@ func (t *unit) poll(ctx context.Context, locks []dialect.Lock) error {
 			again = left != 0 && rest(ctx, pause, left)
 		}
 		if !again {
-			leaveAll(passes)
 			if refused != nil && ctx.Err() != nil {
 				refused.Err = context.Cause(ctx)
 			}

@@ -178,6 +178,12 @@ func (t *unit) start(ctx context.Context, locks []dialect.Lock, query string) er
 		t.unsuspend()
 		return err
 	}
+	held := false
+	defer func() { // also where the driver panics
+		if !held {
+			leaveAll(passes)
+		}
+	}()
 	_, err = t.connect(ctx, len(locks) > 0, func(conn *sql.Conn) (b begun, err error) {
 		left := slices.Clone(locks)
 		for i := range left {
@@ -187,10 +193,10 @@ func (t *unit) start(ctx context.Context, locks []dialect.Lock, query string) er
 		return b, err
 	})
 	if err != nil {
-		leaveAll(passes)
 		return sinceStart(err, locks, began)
 	}
 	t.granted(locks, passes)
+	held = true
 	return nil
 }
 

@@ -12,28 +12,30 @@ import (
 // leave nothing of a pool of eight to two units that want none of them. So of
 // each kind one at a time is in the pool's line, first come first served. The one
 // under locks lets one without, who keeps nobody waiting, go first if that is
-// there already; else the pool draws between the two.
+// there already; else the pool draws between the two. Outside the lines are those
+// inside other units, those who found room, and units without locks that came when
+// nobody was in line.
 type turns struct {
 	locked  line
 	plain   line
-	waiting atomic.Int64                  // units under locks that wait for a connection
+	waiting atomic.Int64                  // how many are in the lines
 	served  atomic.Pointer[chan struct{}] // closed when the plain unit in the pool's line has been served; nil if there is none
 }
 
 // takeConn takes a connection from the pool. Units inside others do not wait for
-// their turn, because others may wait for the outer ones; nor do units without
-// locks where none with locks waits.
+// their turn, because others may wait for the outer ones. A unit without locks does
+// if anybody is in line, were it others without locks alone: it would overtake them.
 func (t *unit) takeConn(ctx context.Context, underLocks bool) (*sqlx.Conn, error) {
 	c := t.core
 	if !underLocks && c.turns.waiting.Load() == 0 || c.roomy() || len(t.enclosing(ctx)) > 0 {
 		return c.conn(ctx)
 	}
-	if !underLocks {
-		return c.inTurn(ctx, &c.turns.plain, c.plainTurn)
-	}
 	c.turns.waiting.Add(1)
 	defer c.turns.waiting.Add(-1)
-	return c.inTurn(ctx, &c.turns.locked, c.lockedTurn)
+	if underLocks {
+		return c.inTurn(ctx, &c.turns.locked, c.lockedTurn)
+	}
+	return c.inTurn(ctx, &c.turns.plain, c.plainTurn)
 }
 
 // inTurn waits in a line, and takes a connection when its turn has come, or when

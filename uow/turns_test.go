@@ -74,8 +74,9 @@ func (q *queue) unit(ctx context.Context, name string, opts ...Option) *queued {
 }
 
 // underLock starts a unit under a lock of its own.
-func (q *queue) underLock(ctx context.Context, name string) *queued {
-	return q.unit(ctx, name, Locks(LockSet{Locks: []dialect.Lock{{Name: name, Mode: dialect.Exclusive, Limit: dialect.Forever}}}))
+func (q *queue) underLock(ctx context.Context, name string, opts ...Option) *queued {
+	lock := dialect.Lock{Name: name, Mode: dialect.Exclusive, Limit: dialect.Forever}
+	return q.unit(ctx, name, append(opts, Locks(LockSet{Locks: []dialect.Lock{lock}}))...)
 }
 
 // served are the units that have had a connection so far.
@@ -151,6 +152,7 @@ func TestKindsShareThePool(t *testing.T) {
 	})
 }
 
+// TestUnitsUnderLocksAreServedInOrder has some come between the ends of others.
 func TestUnitsUnderLocksAreServedInOrder(t *testing.T) {
 	t.Parallel()
 	fullPool(t, 2, func(q *queue) {
@@ -161,6 +163,9 @@ func TestUnitsUnderLocksAreServedInOrder(t *testing.T) {
 		for i := range 10 {
 			want = append(want, fmt.Sprint("locked-", i))
 			q.underLock(q.t.Context(), want[len(want)-1])
+			if i > 3 {
+				q.finishLast()
+			}
 		}
 		q.finishAll()
 		if !slices.Equal(q.served(), want) {
@@ -193,30 +198,8 @@ func TestNextStandsAside(t *testing.T) {
 	}
 }
 
-// TestOldestIsServedFirst has time pass between arrivals, and newcomers between
-// the ends of units.
-func TestOldestIsServedFirst(t *testing.T) {
-	t.Parallel()
-	fullPool(t, 1, func(q *queue) {
-		q.underLock(q.t.Context(), "holder")
-		q.underLock(q.t.Context(), "next")
-		time.Sleep(9 * time.Millisecond)
-		q.underLock(q.t.Context(), "old")
-		time.Sleep(time.Millisecond)
-		for i := range 3 {
-			time.Sleep(time.Millisecond)
-			q.underLock(q.t.Context(), fmt.Sprint("new-", i))
-			time.Sleep(19 * time.Millisecond)
-			q.finishLast()
-		}
-		q.finishAll()
-		if want := []string{"holder", "next", "old", "new-0", "new-1", "new-2"}; !slices.Equal(q.served(), want) {
-			t.Errorf("served: %v", q.served())
-		}
-	})
-}
-
-// TestOthersGiveConnectionsBack has connections in use of which no unit knows.
+// TestOthersGiveConnectionsBack has connections in use of which no unit knows:
+// each that comes back serves the next in line.
 func TestOthersGiveConnectionsBack(t *testing.T) {
 	t.Parallel()
 	for long := range 3 {
@@ -228,14 +211,16 @@ func TestOthersGiveConnectionsBack(t *testing.T) {
 			for range 3 - long {
 				others = append(others, q.other(q.t.Context()))
 			}
-			q.underLock(q.t.Context(), "locked")
-			for _, c := range others {
+			for i := range 3 {
+				q.underLock(q.t.Context(), fmt.Sprint("locked-", i))
+			}
+			for i, c := range others {
 				if err := c.Close(); err != nil {
 					t.Error(err)
 				}
 				synctest.Wait()
-				if !slices.Contains(q.served(), "locked") {
-					t.Error("a unit waits beside an idle connection")
+				if n := len(q.served()) - long; n != i+1 {
+					t.Errorf("%d are served with %d connections", n, i+1)
 				}
 			}
 			q.finishAll()
@@ -289,42 +274,27 @@ func TestOthersLeaveSome(t *testing.T) {
 	})
 }
 
-// TestInnerUnitsAtTheGateOfOneInLine has units hold all connections but one, and
-// wait with inner ones for the lock of a unit that waits for a connection.
-func TestInnerUnitsAtTheGateOfOneInLine(t *testing.T) {
+// TestLineOutlivesUnitsUnderLocks has units without locks in line behind each other
+// alone: who comes later does not overtake them.
+func TestLineOutlivesUnitsUnderLocks(t *testing.T) {
 	t.Parallel()
-	fullPool(t, 3, func(q *queue) {
-		other := q.other(q.t.Context())
-		lock := Locks(LockSet{Locks: []dialect.Lock{{Name: "a", Mode: dialect.Exclusive, Limit: dialect.Forever}}})
-		nothing := func(context.Context, *UnitOfWork) error { return nil }
-		var done atomic.Int64
-		begin := func(f func(ctx context.Context, u *UnitOfWork) error, opts ...Option) {
-			go func() {
-				if err := q.m.Do(q.t.Context(), f, opts...); err != nil {
-					t.Error(err)
-				}
-				done.Add(1)
-			}()
+	fullPool(t, 1, func(q *queue) {
+		want := []string{"holder"}
+		q.unit(q.t.Context(), "holder")
+		ctx, cancel := context.WithCancel(q.t.Context())
+		defer cancel()
+		q.underLock(ctx, "locked")
+		for i := range 20 {
+			want = append(want, fmt.Sprint("plain-", i))
+			q.unit(q.t.Context(), want[len(want)-1])
+			if i == 9 {
+				cancel()
+				synctest.Wait()
+			}
 		}
-		inner := make(chan struct{})
-		for range 2 {
-			begin(func(ctx context.Context, u *UnitOfWork) error {
-				_, err := u.ExecContext(ctx, "select")
-				<-inner
-				return errors.Join(err, q.m.Do(ctx, nothing, RequiresNew(), lock))
-			})
-		}
-		synctest.Wait()
-		begin(nothing, lock)
-		synctest.Wait()
-		close(inner)
-		synctest.Wait()
-		if err := other.Close(); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		if n := done.Load(); n != 3 {
-			t.Errorf("%d of 3 are done", n)
+		q.finishAll()
+		if !slices.Equal(q.served(), want) {
+			t.Errorf("served: %v", q.served())
 		}
 	})
 }
@@ -362,6 +332,38 @@ func TestNobodyWaitsBehindOneWhoConnects(t *testing.T) {
 	})
 }
 
+// TestRoomBesideOneWhoConnects is the same with units of both kinds.
+func TestRoomBesideOneWhoConnects(t *testing.T) {
+	t.Parallel()
+	fullPool(t, 2, func(q *queue) {
+		q.unit(q.t.Context(), "holder")
+		q.unit(q.t.Context(), "another")
+		turns := &q.m.core.turns
+		turns.waiting.Add(1)
+		for _, l := range []*line{&turns.locked, &turns.plain} {
+			leave, turn, err := l.enter(q.t.Context(), func() bool { return false })
+			if !turn || err != nil {
+				t.Fatal(turn, err)
+			}
+			defer leave()
+		}
+		q.underLock(q.t.Context(), "locked")
+		q.unit(q.t.Context(), "plain")
+		if n := len(q.served()); n != 2 {
+			t.Errorf("%d are served before their turn", n-2)
+		}
+		q.finishNamed("holder")
+		q.finishNamed("another")
+		time.Sleep(2 * looks)
+		synctest.Wait()
+		if n := len(q.served()); n != 4 {
+			t.Errorf("served: %v", q.served())
+		}
+		q.finishAll()
+		turns.waiting.Add(-1)
+	})
+}
+
 // TestNobodyWaitsForOneWhoConnects has the unit without locks that goes first be
 // held up.
 func TestNobodyWaitsForOneWhoConnects(t *testing.T) {
@@ -389,7 +391,8 @@ func TestTurnsEndWithTheirContext(t *testing.T) {
 		enough := errors.New("enough")
 		ctx, cancel := context.WithCancelCause(q.t.Context())
 		waiting := []*queued{
-			q.underLock(ctx, "next"), q.underLock(ctx, "after"), q.unit(ctx, "plain"), q.unit(ctx, "behind"),
+			q.underLock(ctx, "next"), q.underLock(ctx, "second"), q.underLock(ctx, "third"), q.underLock(ctx, "fourth"),
+			q.unit(ctx, "plain"), q.unit(ctx, "plain, second"), q.unit(ctx, "plain, third"),
 		}
 		cancel(enough)
 		synctest.Wait()
