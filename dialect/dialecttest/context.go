@@ -274,7 +274,7 @@ func (e *env) wantCommitTimeout(fault faultproxy.Action) (*uow.InDoubtError, *fa
 	rule := proxy.Rule(commit, fault)
 	var used any
 	err := wait(e, "the limit", e.startUnit(m, func(ctx context.Context, u *uow.UnitOfWork) (err error) {
-		used, err = connOf(u)
+		used, err = e.connOf(u)
 		return errors.Join(err, e.insert(ctx, u, 1))
 	}))
 	doubt := wantAs[*uow.InDoubtError](e, err)
@@ -302,7 +302,7 @@ func rollbackOnDeadCtx(e *env) {
 	ctx, cancel := e.cancellable()
 	var used any
 	err := m.Do(ctx, func(ctx context.Context, u *uow.UnitOfWork) (err error) {
-		used, err = connOf(u)
+		used, err = e.connOf(u)
 		e.check(errors.Join(err, e.bump(ctx, u, 1)))
 		cancel()
 		return ctx.Err()
@@ -321,7 +321,7 @@ func rollbackTimesOut(e *env) {
 	m := e.manager(db, uow.RollbackTimeout(shortLimit))
 	var used any
 	err := wait(e, "the limit", e.startUnit(m, func(ctx context.Context, u *uow.UnitOfWork) (err error) {
-		used, err = connOf(u)
+		used, err = e.connOf(u)
 		err = errors.Join(err, e.bump(ctx, u, 1))
 		proxy.Stall()
 		return errors.Join(err, errWork)

@@ -64,6 +64,13 @@ type RowFailer interface {
 	FailingRow() string
 }
 
+// Lender is a Harness whose database/sql pool takes its connections out of another
+// pool, and wraps them anew each time.
+type Lender interface {
+	// Lent returns the connection that the driver's connection wraps.
+	Lent(driverConn any) any
+}
+
 // Run runs the suite, or only the topics named. Cases that the server lacks the
 // ability for are skipped by name.
 func Run(t *testing.T, h Harness, only ...string) {

@@ -58,6 +58,13 @@ func (s *spy) called(verbs ...string) []string {
 	})
 }
 
+// Discard implements dialect.Discarder where the dialect does.
+func (s *spy) Discard(driverConn any) {
+	if d, ok := s.Dialect.(dialect.Discarder); ok {
+		d.Discard(driverConn)
+	}
+}
+
 // Begin implements dialect.Dialect.
 func (s *spy) Begin(ctx context.Context, conn *sql.Conn, b dialect.Begin) (tx dialect.Tx, err error) {
 	err = s.pass(ctx, "begin", func() error {

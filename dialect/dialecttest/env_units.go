@@ -155,18 +155,21 @@ func (e *env) wantSilence(asked func() int64, f func()) {
 
 // connOf returns the driver's connection of a unit. Different connections are
 // different values.
-func connOf(u *uow.UnitOfWork) (conn any, err error) {
+func (e *env) connOf(u *uow.UnitOfWork) (conn any, err error) {
 	err = u.Raw(func(driverConn any) error {
 		conn = driverConn
 		return nil
 	})
+	if l, ok := e.h.(Lender); ok && err == nil {
+		conn = l.Lent(conn)
+	}
 	return conn, err
 }
 
 // connOfNext returns the connection that the next unit of m gets.
 func (e *env) connOfNext(m *uow.Manager) any {
 	e.Helper()
-	conn, err := uow.Value(e.ctx, m, func(_ context.Context, u *uow.UnitOfWork) (any, error) { return connOf(u) })
+	conn, err := uow.Value(e.ctx, m, func(_ context.Context, u *uow.UnitOfWork) (any, error) { return e.connOf(u) })
 	e.check(err)
 	return conn
 }

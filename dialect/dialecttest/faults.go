@@ -106,7 +106,7 @@ func doubtDiscards(e *env) {
 	spy.doubtful = true
 	var used any
 	err := m.Do(e.ctx, func(ctx context.Context, u *uow.UnitOfWork) (err error) {
-		used, err = connOf(u)
+		used, err = e.connOf(u)
 		return errors.Join(err, e.insert(ctx, u, 1))
 	})
 	wantAs[*uow.InDoubtError](e, err)

@@ -197,10 +197,10 @@ func generatedCode(e *env) {
 func rawInside(e *env) {
 	var conn any
 	err := e.m.Do(e.ctx, func(ctx context.Context, u *uow.UnitOfWork) (err error) {
-		conn, err = connOf(u) // begins
+		conn, err = e.connOf(u) // begins
 		e.check(err)
 		e.check(e.insert(ctx, u, 1))
-		same, err := connOf(u)
+		same, err := e.connOf(u)
 		wantEqual(e, "connection", same, conn)
 		return errors.Join(err, errWork)
 	})

@@ -33,10 +33,10 @@ func joinedShareTransaction(e *env) {
 	spy, m := e.spied(e.db)
 	e.check(m.Do(e.ctx, func(ctx context.Context, outer *uow.UnitOfWork) error {
 		e.check(e.insert(ctx, outer, 1))
-		conn, err := connOf(outer)
+		conn, err := e.connOf(outer)
 		e.check(err)
 		e.check(m.Do(ctx, func(ctx context.Context, inner *uow.UnitOfWork) error {
-			same, err := connOf(inner)
+			same, err := e.connOf(inner)
 			wantEqual(e, "connection", same, conn)
 			return errors.Join(err, m.Do(ctx, e.adds(2), uow.Mandatory()))
 		}))

@@ -103,16 +103,16 @@ func newInsideReader(e *env) {
 
 func newHasOwnConnection(e *env) {
 	e.check(e.m.Do(e.ctx, func(ctx context.Context, outer *uow.UnitOfWork) error {
-		mine, err := connOf(outer)
+		mine, err := e.connOf(outer)
 		e.check(err)
 		e.check(e.m.Do(ctx, func(ctx context.Context, inner *uow.UnitOfWork) error {
-			own, err := connOf(inner)
+			own, err := e.connOf(inner)
 			if own == mine {
 				e.Error("both units have one connection")
 			}
 			return errors.Join(err, e.m.Do(ctx, e.adds(1), uow.Mandatory()))
 		}, uow.RequiresNew()))
-		again, err := connOf(outer)
+		again, err := e.connOf(outer)
 		wantEqual(e, "connection", again, mine)
 		return err
 	}))

@@ -147,7 +147,7 @@ func failingRollbackJoins(e *env) {
 	}
 	var used any
 	err := m.Do(e.ctx, func(ctx context.Context, u *uow.UnitOfWork) (err error) {
-		used, err = connOf(u)
+		used, err = e.connOf(u)
 		return errors.Join(err, e.insert(ctx, u, 1), errWork)
 	})
 	e.wantIs(err, errWork)

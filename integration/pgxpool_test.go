@@ -1,0 +1,36 @@
+package integration
+
+import (
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/lockstep-go/lockstep/dialect/dialecttest"
+)
+
+// pgxpoolHarness runs the suite on a pool of pgx's own, out of which database/sql
+// takes its connections.
+type pgxpoolHarness struct{ postgresHarness }
+
+func (h pgxpoolHarness) Open(tb testing.TB, dsn, address string) *sqlx.DB {
+	config, err := pgxpool.ParseConfig(h.dsnAt(tb, dsn, address))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	config.MaxConns = 200 // what database/sql does not know of
+	pool, err := pgxpool.NewWithConfig(tb.Context(), config)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(pool.Close)
+	return sqlx.NewDb(stdlib.OpenDBFromPool(pool), "pgx")
+}
+
+// Lent implements dialecttest.Lender.
+func (pgxpoolHarness) Lent(driverConn any) any { return driverConn.(*stdlib.Conn).Conn() }
+
+func TestPostgresFromPgxpool(t *testing.T) {
+	dialecttest.Run(t, pgxpoolHarness{}, shortly(t, "Outcome", "Context", "Faults", "Hygiene")...)
+}
