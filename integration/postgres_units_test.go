@@ -14,6 +14,7 @@ import (
 
 	"github.com/lockstep-go/lockstep/dialect"
 	"github.com/lockstep-go/lockstep/dialect/postgres"
+	"github.com/lockstep-go/lockstep/integration/servers/serverstest"
 	"github.com/lockstep-go/lockstep/internal/faultproxy"
 	"github.com/lockstep-go/lockstep/uow"
 )
@@ -322,7 +323,7 @@ func TestControlStatements(t *testing.T) {
 func TestNoGoroutineLeft(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Run("work", leakingWork)
-	if err := goleak.Find(before); err != nil {
+	if err := serverstest.FindLeaks(before); err != nil {
 		t.Error(err)
 	}
 }

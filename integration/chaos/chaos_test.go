@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lockstep-go/lockstep/integration/servers"
+	"github.com/lockstep-go/lockstep/integration/servers/serverstest"
 )
 
 func TestMain(m *testing.M) {
@@ -145,5 +146,7 @@ func stageTest(t *testing.T, stage string, duration time.Duration) {
 			t.Errorf("none of these faults was injected: %q", family)
 		}
 	}
-	goleak.VerifyNone(t, before)
+	if err := serverstest.FindLeaks(before); err != nil {
+		t.Error(err)
+	}
 }

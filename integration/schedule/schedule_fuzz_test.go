@@ -128,7 +128,7 @@ func fuzz(f *testing.F, server *target) {
 	f.Fuzz(func(t *testing.T, program, schedule []byte) {
 		before := goleak.IgnoreCurrent()
 		server.try(t, program, schedule)
-		if err := goleak.Find(before); err != nil {
+		if err := serverstest.FindLeaks(before); err != nil {
 			t.Error(err)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -24,7 +25,7 @@ import (
 //
 // After tests that passed it stops the servers and fails when goroutines are
 // left over. A test that looks for leaks itself must allow for those that keep
-// the servers alive, by [goleak.IgnoreCurrent].
+// the servers alive, by [FindLeaks] with [goleak.IgnoreCurrent].
 func Main(m *testing.M, products ...servers.Product) int {
 	if !flag.Parsed() {
 		flag.Parse()
@@ -55,7 +56,10 @@ func Main(m *testing.M, products ...servers.Product) int {
 	}
 	code := run()
 	if code = stop(started, code); code == 0 && len(started) > 0 {
-		code = findLeaks()
+		if err := FindLeaks(); err != nil {
+			fmt.Fprintf(os.Stderr, "lockstep: after all tests: %v\n", err)
+			code = 1
+		}
 	}
 	return code
 }
@@ -115,11 +119,14 @@ func stop(started []*servers.Server, code int) int {
 	return code
 }
 
-// findLeaks looks for what the tests left behind.
-func findLeaks() int {
-	if err := goleak.Find(); err != nil {
-		fmt.Fprintf(os.Stderr, "lockstep: after all tests: %v\n", err)
-		return 1
+// FindLeaks returns an error that names the goroutines that were left behind. It is
+// goleak.Find with patience: a driver may take 15 seconds to close a connection that
+// does not answer, where goleak gives up in half a second.
+func FindLeaks(options ...goleak.Option) error {
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		err := goleak.Find(options...)
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
 	}
-	return 0
 }
