@@ -2,6 +2,7 @@ package integration
 
 import (
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -20,11 +21,24 @@ func (h pgxpoolHarness) Open(tb testing.TB, dsn, address string) *sqlx.DB {
 		tb.Fatal(err)
 	}
 	config.MaxConns = 200 // what database/sql does not know of
+	return fromPgxpool(tb, config)
+}
+
+// fromPgxpool opens a pool of database/sql over one of pgx, until tb ends.
+func fromPgxpool(tb testing.TB, config *pgxpool.Config) *sqlx.DB {
 	pool, err := pgxpool.NewWithConfig(tb.Context(), config)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(pool.Close)
+	tb.Cleanup(func() {
+		closed := make(chan struct{})
+		go func() { defer close(closed); pool.Close() }()
+		select {
+		case <-closed:
+		case <-time.After(time.Minute):
+			tb.Error("a connection has not come back to the pgxpool")
+		}
+	})
 	return sqlx.NewDb(stdlib.OpenDBFromPool(pool), "pgx")
 }
 

@@ -3,6 +3,7 @@ package uow
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -39,7 +40,11 @@ func (t *unit) connect(ctx context.Context, underLocks bool, begin func(*sql.Con
 			last = err
 			break
 		}
-		b, err := t.core.beginOn(conn, begin)
+		var b begun
+		err = t.core.use(conn, func() (err error) {
+			b, err = begin(conn.Conn)
+			return err
+		})
 		if b.tx != nil {
 			t.conn, t.tx = conn, b.tx
 			t.connected.Store(true)
@@ -54,18 +59,31 @@ func (t *unit) connect(ctx context.Context, underLocks bool, begin func(*sql.Con
 	return nil, last
 }
 
-// beginOn discards the connection if begin does not come back: hooks of the
-// caller's, those of a tracer for example, may panic below it.
-func (c *core) beginOn(conn *sqlx.Conn, begin func(*sql.Conn) (begun, error)) (begun, error) {
+// use discards the connection if f does not come back: hooks of the caller's, those
+// of a tracer for example, may panic below it.
+func (c *core) use(conn *sqlx.Conn, f func() error) error {
 	returned := false
 	defer func() {
 		if !returned {
-			go c.release(conn, true) // database/sql may wait for the call that panicked
+			go c.discardNow(conn)
 		}
 	}()
-	b, err := begin(conn.Conn)
+	err := f()
 	returned = true
-	return b, err
+	return err
+}
+
+// discardNow ends the session of a connection before database/sql does, which may
+// wait without end for a query that panicked.
+func (c *core) discardNow(conn *sqlx.Conn) {
+	_ = conn.Raw(func(driverConn any) error {
+		err := c.poison(driverConn)
+		if d, ok := driverConn.(driver.Conn); ok {
+			_ = d.Close()
+		}
+		return err
+	})
+	_ = conn.Close()
 }
 
 // attempts bounds how many connections are tried: all that idle in the pool
@@ -92,7 +110,7 @@ func (c *core) ask(ctx context.Context, question func(*sqlx.Conn) error) error {
 		if err != nil {
 			return err
 		}
-		last = describe(ctx, c.dialect, question(conn))
+		last = describe(ctx, c.dialect, c.use(conn, func() error { return question(conn) }))
 		c.release(conn, connectionEnded(last))
 		if !errors.Is(last, dialect.ConnectionLost) {
 			break

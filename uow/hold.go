@@ -100,13 +100,17 @@ func (t *unit) poll(ctx context.Context, locks []dialect.Lock) error {
 	if err := t.suspend(ctx); err != nil {
 		return err
 	}
+	defer func() { // also where the driver panics
+		if t.tx == nil {
+			t.unsuspend()
+		}
+	}()
 	passes, err := t.passGates(ctx, locks, began)
 	if err != nil {
-		t.unsuspend()
 		return err
 	}
 	held := false
-	defer func() { // also where the driver panics
+	defer func() {
 		if !held {
 			leaveAll(passes)
 		}

@@ -21,14 +21,15 @@ type place struct {
 	told int           // how many of these have been closed
 }
 
-// looks is how often those who wait for others look whether there is room
-// meanwhile: the others may be held up by a connection that is being opened.
+// looks is how often those who wait for others look whether they need not any more,
+// as while there is room: the others may be held up by a connection that is being
+// opened.
 const looks = 5 * time.Millisecond
 
 // enter waits in the line. turn says that the caller has its turn; without it and
-// without an error there is room besides, and the caller is out of the line. The
-// caller who has its turn calls leave. The error is the cause of ctx.
-func (l *line) enter(ctx context.Context, roomy func() bool) (leave func(), turn bool, err error) {
+// without an error it needs none, and is out of the line. The caller who has its
+// turn calls leave. The error is the cause of ctx.
+func (l *line) enter(ctx context.Context, needless func() bool) (leave func(), turn bool, err error) {
 	e := l.join()
 	p := e.Value.(*place)
 	select {
@@ -38,16 +39,16 @@ func (l *line) enter(ctx context.Context, roomy func() bool) (leave func(), turn
 		return nil, false, context.Cause(ctx)
 	}
 	// Only the first two look: all would be a cost that grows with the line.
-	if turn, err = await(ctx, p.turn, roomy); !turn {
+	if turn, err = await(ctx, p.turn, needless); !turn {
 		l.leave(e)
 		return nil, false, err
 	}
 	return func() { l.leave(e) }, true, nil
 }
 
-// await waits for a channel to be closed, which it reports, or for room. The error
-// is the cause of ctx.
-func await(ctx context.Context, closed <-chan struct{}, roomy func() bool) (bool, error) {
+// await waits for a channel to be closed, which it reports, or until that is
+// needless. The error is the cause of ctx.
+func await(ctx context.Context, closed <-chan struct{}, needless func() bool) (bool, error) {
 	select {
 	case <-closed:
 		return true, nil
@@ -56,7 +57,7 @@ func await(ctx context.Context, closed <-chan struct{}, roomy func() bool) (bool
 	look := time.NewTicker(looks)
 	defer look.Stop()
 	for {
-		if roomy() {
+		if needless() {
 			return false, nil
 		}
 		select {

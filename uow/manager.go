@@ -37,6 +37,7 @@ type core struct {
 	dialect         dialect.Dialect
 	gates           gate.Table
 	turns           turns
+	born            time.Time // what moments are counted from
 	suspended       suspended
 	commitTimeout   time.Duration
 	rollbackTimeout time.Duration
@@ -53,6 +54,7 @@ func New(db *sqlx.DB, d dialect.Dialect, opts ...ManagerOption) *Manager {
 	m := &Manager{core: &core{
 		db:              db,
 		dialect:         d,
+		born:            time.Now(),
 		commitTimeout:   DefaultCommitTimeout,
 		rollbackTimeout: DefaultRollbackTimeout,
 	}}
@@ -211,6 +213,12 @@ func (m *Manager) open(ctx context.Context, s *settings) (*UnitOfWork, context.C
 		return nil, nil, err
 	}
 	scoped, cancel := s.withTimeout(ctx)
+	opened := false
+	defer func() {
+		if !opened {
+			cancel()
+		}
+	}()
 	var u *UnitOfWork
 	if fresh {
 		u, err = m.begin(ctx, scoped, s)
@@ -218,9 +226,9 @@ func (m *Manager) open(ctx context.Context, s *settings) (*UnitOfWork, context.C
 		u, err = current.join(scoped, s)
 	}
 	if err != nil {
-		cancel()
 		return nil, nil, err
 	}
+	opened = true
 	return u, cancel, nil
 }
 

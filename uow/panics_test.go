@@ -99,3 +99,34 @@ func TestBeginThatDoesNotComeBack(t *testing.T) {
 		}
 	}
 }
+
+// TestScopeThatDoesNotComeBack has the function around recover and go on: the unit
+// does not take the inner scope for open, and commits.
+func TestScopeThatDoesNotComeBack(t *testing.T) {
+	t.Parallel()
+	set := LockSet{Locks: []dialect.Lock{{Name: "a", Mode: dialect.Exclusive, Limit: dialect.Forever}}}
+	fail := func() { panic("no") }
+	for _, opts := range [][]Option{{Locks(set)}, {Locks(set), Nested()}} {
+		db := noopdb.Open(2)
+		f := &failing{Dialect: noopdb.Dialect()}
+		m := New(db, f)
+		err := m.Do(t.Context(), func(ctx context.Context, u *UnitOfWork) error {
+			f.fail.Store(&fail)
+			gone(func() {
+				t.Error("came back: ", m.Do(ctx, func(context.Context, *UnitOfWork) error { return nil }, opts...))
+			})
+			f.fail.Store(nil)
+			return m.Do(ctx, func(ctx context.Context, u *UnitOfWork) error {
+				_, err := u.ExecContext(ctx, "select")
+				return err
+			})
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		pooltest.WantAllBack(t, db)
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

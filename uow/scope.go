@@ -126,18 +126,32 @@ func (u *UnitOfWork) join(ctx context.Context, s *settings) (*UnitOfWork, error)
 	if err := u.push(inner, s.propagation == nested); err != nil {
 		return nil, err
 	}
-	if s.propagation == nested && t.unseen.Load() {
-		if err := inner.markNow(ctx); err != nil {
-			return nil, inner.abandon(err)
+	entered := false
+	defer func() {
+		if !entered { // the driver has panicked
+			_ = inner.abandon(errUnwound)
 		}
-	}
-	if len(s.locks.Locks) > 0 {
-		if err := inner.AcquireLocks(ctx, s.locks); err != nil {
-			return nil, inner.abandon(err)
-		}
+	}()
+	err := inner.admit(ctx, s)
+	entered = true
+	if err != nil {
+		return nil, inner.abandon(err)
 	}
 	inner.entangleBeside()
 	return inner, nil
+}
+
+// admit does what must be done before an inner scope's function is called.
+func (u *UnitOfWork) admit(ctx context.Context, s *settings) error {
+	if s.propagation == nested && u.unit.unseen.Load() {
+		if err := u.markNow(ctx); err != nil {
+			return err
+		}
+	}
+	if len(s.locks.Locks) == 0 {
+		return nil
+	}
+	return u.AcquireLocks(ctx, s.locks)
 }
 
 // markNow sets the savepoint before any statement: one that was prepared earlier

@@ -3,6 +3,7 @@ package uow
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -14,34 +15,37 @@ import (
 // under locks lets one without, who keeps nobody waiting, go first if that is
 // there already; else the pool draws between the two. Outside the lines are those
 // inside other units, those who found room, and units without locks that came when
-// nobody was in line.
+// nobody under locks was in line, nor had been a moment before.
 type turns struct {
 	locked  line
 	plain   line
-	waiting atomic.Int64                  // how many are in the lines
+	waiting atomic.Int64                  // units under locks that wait for a connection
+	waited  atomic.Int64                  // when one last stopped waiting, since core.born; 0 for long ago
 	served  atomic.Pointer[chan struct{}] // closed when the plain unit in the pool's line has been served; nil if there is none
 }
 
 // takeConn takes a connection from the pool. Units inside others do not wait for
-// their turn, because others may wait for the outer ones. A unit without locks does
-// if anybody is in line, were it others without locks alone: it would overtake them.
+// their turn, because others may wait for the outer ones.
 func (t *unit) takeConn(ctx context.Context, underLocks bool) (*sqlx.Conn, error) {
 	c := t.core
-	if !underLocks && c.turns.waiting.Load() == 0 || c.roomy() || len(t.enclosing(ctx)) > 0 {
+	switch {
+	case underLocks && c.roomy(), !underLocks && c.unhindered(), len(t.enclosing(ctx)) > 0:
 		return c.conn(ctx)
+	case !underLocks:
+		return c.inTurn(ctx, &c.turns.plain, c.unhindered, c.plainTurn)
 	}
 	c.turns.waiting.Add(1)
-	defer c.turns.waiting.Add(-1)
-	if underLocks {
-		return c.inTurn(ctx, &c.turns.locked, c.lockedTurn)
-	}
-	return c.inTurn(ctx, &c.turns.plain, c.plainTurn)
+	defer func() {
+		c.turns.waited.Store(int64(max(time.Since(c.born), 1)))
+		c.turns.waiting.Add(-1)
+	}()
+	return c.inTurn(ctx, &c.turns.locked, c.roomy, c.lockedTurn)
 }
 
 // inTurn waits in a line, and takes a connection when its turn has come, or when
-// there is room besides.
-func (c *core) inTurn(ctx context.Context, l *line, take func(context.Context) (*sqlx.Conn, error)) (*sqlx.Conn, error) {
-	leave, turn, err := l.enter(ctx, c.roomy)
+// it needs none.
+func (c *core) inTurn(ctx context.Context, l *line, needless func() bool, take func(context.Context) (*sqlx.Conn, error)) (*sqlx.Conn, error) {
+	leave, turn, err := l.enter(ctx, needless)
 	switch {
 	case err != nil:
 		return nil, &endedError{cause: err, err: ctx.Err()}
@@ -69,6 +73,23 @@ func (c *core) lockedTurn(ctx context.Context) (*sqlx.Conn, error) {
 		}
 	}
 	return c.conn(ctx)
+}
+
+// calm is how long units without locks stay in line after the last one under locks
+// has gone. Left at once, the next one would find all of them in the pool's line;
+// kept, they would be one there for ever beside others who use the pool directly.
+const calm = time.Second
+
+// unhindered reports whether a unit without locks needs no turn.
+func (c *core) unhindered() bool {
+	waited := c.turns.waited.Load()
+	switch {
+	case c.turns.waiting.Load() > 0 || waited > 0 && time.Since(c.born)-time.Duration(waited) < calm:
+		return c.roomy()
+	case waited > 0:
+		c.turns.waited.CompareAndSwap(waited, 0) // the clock need not be asked again
+	}
+	return true
 }
 
 // roomy reports whether whoever asks the pool for a connection need not wait for

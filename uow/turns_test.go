@@ -275,7 +275,8 @@ func TestOthersLeaveSome(t *testing.T) {
 }
 
 // TestLineOutlivesUnitsUnderLocks has units without locks in line behind each other
-// alone: who comes later does not overtake them.
+// alone: who comes a moment later does not overtake them, and in the end they go to
+// the pool, where one of them has been all the time.
 func TestLineOutlivesUnitsUnderLocks(t *testing.T) {
 	t.Parallel()
 	fullPool(t, 1, func(q *queue) {
@@ -292,9 +293,25 @@ func TestLineOutlivesUnitsUnderLocks(t *testing.T) {
 				synctest.Wait()
 			}
 		}
-		q.finishAll()
-		if !slices.Equal(q.served(), want) {
+		for range 10 {
+			q.finishLast()
+		}
+		if !slices.Equal(q.served(), want[:11]) {
 			t.Errorf("served: %v", q.served())
+		}
+		plain := &q.m.core.turns.plain.places
+		if n := plain.Len(); n != 10 {
+			t.Errorf("%d are in line a moment later", n)
+		}
+		time.Sleep(calm + 2*looks)
+		synctest.Wait()
+		q.unit(q.t.Context(), "late")
+		if n := plain.Len(); n != 1 {
+			t.Errorf("%d are in line for ever", n)
+		}
+		q.finishAll()
+		if n := len(q.served()); n != 22 {
+			t.Errorf("%d served", n)
 		}
 	})
 }

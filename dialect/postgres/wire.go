@@ -53,11 +53,24 @@ type native struct {
 }
 
 // use runs f alone on the connection: database/sql may close rows that were left
-// open from a goroutine of its own, whenever their ctx ends.
+// open from a goroutine of its own, whenever their ctx ends. Where f does not come
+// back, because a hook on notices panics for example, the connection is closed: a
+// pgxpool would lend it in the middle of what it was doing.
 func (n *native) use(f func(*pgx.Conn) error) error {
 	var err error
 	// What f returns must not pass through Raw, which would act on ErrBadConn.
-	if raw := n.conn.Raw(func(any) error { err = f(n.pgx); return nil }); raw != nil {
+	raw := n.conn.Raw(func(any) error {
+		returned := false
+		defer func() {
+			if !returned {
+				hangUp(n.pgx.PgConn())
+			}
+		}()
+		err = f(n.pgx)
+		returned = true
+		return nil
+	})
+	if raw != nil {
 		return raw
 	}
 	return err
@@ -146,7 +159,14 @@ func cancellably(ctx context.Context, pg *pgconn.PgConn, talk func() error) erro
 	}
 	cancel := &canceller{conn: pg, done: make(chan struct{})}
 	stop := context.AfterFunc(ctx, cancel.cancel)
+	returned := false
+	defer func() {
+		if !returned && !stop() {
+			<-cancel.done
+		}
+	}()
 	err := talk()
+	returned = true
 	if !stop() {
 		<-cancel.done
 		err = cancel.settle(err)
