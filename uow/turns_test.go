@@ -43,11 +43,17 @@ func fullPool(t *testing.T, size int, f func(q *queue)) {
 		q := &queue{t: t, m: New(db, noopdb.Dialect())}
 		f(q)
 		turns := &q.m.core.turns
-		if n := turns.waiting.Load(); n != 0 || turns.locked.places.Len() != 0 || turns.plain.places.Len() != 0 ||
+		if n := turns.waiting.Load(); n != 0 || turns.locked.length() != 0 || turns.plain.length() != 0 ||
 			turns.served.Load() != nil {
-			t.Errorf("left behind: %d who wait, %d and %d in line", n, turns.locked.places.Len(), turns.plain.places.Len())
+			t.Errorf("left behind: %d who wait, %d and %d in line", n, turns.locked.length(), turns.plain.length())
 		}
 	})
+}
+
+func (l *line) length() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.places.Len()
 }
 
 // unit starts a unit that keeps its connection until it is ended.
@@ -299,14 +305,14 @@ func TestLineOutlivesUnitsUnderLocks(t *testing.T) {
 		if !slices.Equal(q.served(), want[:11]) {
 			t.Errorf("served: %v", q.served())
 		}
-		plain := &q.m.core.turns.plain.places
-		if n := plain.Len(); n != 10 {
+		plain := &q.m.core.turns.plain
+		if n := plain.length(); n != 10 {
 			t.Errorf("%d are in line a moment later", n)
 		}
 		time.Sleep(calm + 2*looks)
 		synctest.Wait()
 		q.unit(q.t.Context(), "late")
-		if n := plain.Len(); n != 1 {
+		if n := plain.length(); n != 1 {
 			t.Errorf("%d are in line for ever", n)
 		}
 		q.finishAll()
