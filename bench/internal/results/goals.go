@@ -34,7 +34,11 @@ func (g Goal) Verdict() string {
 	case g.Met():
 		return "met"
 	}
-	return fmt.Sprintf("missed by %.0f %%", 100*max(g.Want-g.Measured, g.Measured-g.Want)/g.Want)
+	missed := 100 * max(g.Want-g.Measured, g.Measured-g.Want) / g.Want
+	if missed < 1 {
+		return "missed by less than 1 %"
+	}
+	return fmt.Sprintf("missed by %.0f %%", missed)
 }
 
 // Bound is the goal as a figure with its direction.

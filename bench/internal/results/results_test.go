@@ -44,6 +44,9 @@ func TestGoals(t *testing.T) {
 	if g := goal(t, r, "the worst row against gorm"); g.Measured != 0.5 || g.Verdict() != "missed by 50 %" {
 		t.Errorf("%+v: %s", g, g.Verdict())
 	}
+	if g := (Goal{Want: 1.3, Measured: 1.299}); g.Verdict() != "missed by less than 1 %" {
+		t.Error(g.Verdict())
+	}
 	high := Goal{Want: 300, AtMost: true, Measured: 330}
 	if high.Verdict() != "missed by 10 %" || high.Bound() != "≤ 300" {
 		t.Errorf("%s, %s", high.Verdict(), high.Bound())
