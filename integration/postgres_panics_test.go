@@ -127,7 +127,7 @@ func TestWrapperThatDoesNotComeBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := &hook{}
-	db := sqlx.NewDb(sql.OpenDB(hookedConnector{stdlib.GetConnector(*config), h}), "pgx")
+	db := sqlx.NewDb(sql.OpenDB(hookedConnector{wrappingConnector{stdlib.GetConnector(*config)}, h}), "pgx")
 	t.Cleanup(func() { _ = db.Close() })
 	m := uow.New(db, postgres.Dialect())
 	lock := applock.With(applock.Exclusive("a").Wait(10 * time.Second))
@@ -148,16 +148,16 @@ func TestWrapperThatDoesNotComeBack(t *testing.T) {
 }
 
 type hookedConnector struct {
-	driver.Connector
+	wrappingConnector
 	hook *hook
 }
 
 func (c hookedConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.Connector.Connect(ctx)
+	conn, err := c.wrappingConnector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return hookedConn{wrappedConn{conn.(*stdlib.Conn)}, c.hook}, nil
+	return hookedConn{conn.(wrappedConn), c.hook}, nil
 }
 
 // hookedConn calls its hook after each query for a lock.

@@ -96,48 +96,26 @@ const (
 // would wait for it. Waiters hold no connection while they sleep.
 func (t *unit) poll(ctx context.Context, locks []dialect.Lock) error {
 	began := time.Now()
-	// Before the gates: a hold in line there bars the units around it as well.
-	if err := t.suspend(ctx); err != nil {
-		return err
-	}
-	defer func() { // also where the driver panics
-		if t.tx == nil {
-			t.unsuspend()
-		}
-	}()
-	passes, err := t.passGates(ctx, locks, began)
-	if err != nil {
-		return err
-	}
-	held := false
-	defer func() {
-		if !held {
-			leaveAll(passes)
-		}
-	}()
-	pause := pollFirst
-	for {
-		err := t.attempt(ctx, locks)
-		if err == nil {
-			t.granted(locks, passes)
-			held = true
-			return nil
-		}
-		err = sinceStart(err, locks, began)
-		var refused *dialect.LockError
-		again := errors.As(err, &refused) && errors.Is(refused.Err, dialect.LockTimeout)
-		if left := time.Duration(0); again {
-			left = remaining(refused.Lock.Limit, began)
-			again = left != 0 && rest(ctx, pause, left)
-		}
-		if !again {
-			if refused != nil && ctx.Err() != nil {
-				refused.Err = context.Cause(ctx)
+	return t.throughGates(ctx, locks, began, func() error {
+		for pause := pollFirst; ; pause = min(pause*3/2, pollMost) {
+			err := sinceStart(t.attempt(ctx, locks), locks, began)
+			if err == nil {
+				return nil
 			}
-			return err
+			var refused *dialect.LockError
+			again := errors.As(err, &refused) && errors.Is(refused.Err, dialect.LockTimeout)
+			if left := time.Duration(0); again {
+				left = remaining(refused.Lock.Limit, began)
+				again = left != 0 && rest(ctx, pause, left)
+			}
+			if !again {
+				if refused != nil && ctx.Err() != nil {
+					refused.Err = context.Cause(ctx)
+				}
+				return err
+			}
 		}
-		pause = min(pause*3/2, pollMost)
-	}
+	})
 }
 
 // attempt begins the transaction with the locks if all are free.

@@ -169,11 +169,27 @@ func (t *unit) lockFailure(ctx context.Context, err error) error {
 // unit is as it was before.
 func (t *unit) start(ctx context.Context, locks []dialect.Lock, query string) error {
 	began := time.Now()
+	return t.throughGates(ctx, locks, began, func() error {
+		_, err := t.connect(ctx, len(locks) > 0, func(conn *sql.Conn) (b begun, err error) {
+			left := slices.Clone(locks)
+			for i := range left {
+				left[i].Limit = remaining(left[i].Limit, began)
+			}
+			b.tx, err = t.core.dialect.Begin(ctx, conn, t.request(left, query))
+			return b, err
+		})
+		return sinceStart(err, locks, began)
+	})
+}
+
+// throughGates enters the gates of locks, has begin take them from the server, and
+// records them. Where begin fails or the driver panics in it, the gates are left.
+func (t *unit) throughGates(ctx context.Context, locks []dialect.Lock, began time.Time, begin func() error) error {
 	// Before the gates: a unit in line there bars the units around it as well.
 	if err := t.suspend(ctx); err != nil {
 		return err
 	}
-	defer func() { // also where the driver panics
+	defer func() {
 		if t.tx == nil {
 			t.unsuspend()
 		}
@@ -188,16 +204,8 @@ func (t *unit) start(ctx context.Context, locks []dialect.Lock, query string) er
 			leaveAll(passes)
 		}
 	}()
-	_, err = t.connect(ctx, len(locks) > 0, func(conn *sql.Conn) (b begun, err error) {
-		left := slices.Clone(locks)
-		for i := range left {
-			left[i].Limit = remaining(left[i].Limit, began)
-		}
-		b.tx, err = t.core.dialect.Begin(ctx, conn, t.request(left, query))
-		return b, err
-	})
-	if err != nil {
-		return sinceStart(err, locks, began)
+	if err := begin(); err != nil {
+		return err
 	}
 	t.granted(locks, passes)
 	held = true
@@ -221,6 +229,9 @@ func (t *unit) granted(locks []dialect.Lock, passes []*gate.Pass) {
 // sinceStart makes a LockError tell the whole wait, the gates' part included,
 // and the lock as it was asked for.
 func sinceStart(err error, locks []dialect.Lock, began time.Time) error {
+	if err == nil {
+		return nil // before the variable below is allocated
+	}
 	var refused *dialect.LockError
 	if errors.As(err, &refused) {
 		refused.Waited = time.Since(began)

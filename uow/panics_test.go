@@ -42,7 +42,7 @@ func gone(f func()) {
 // connection, nobody inside a gate, nobody who counts as waiting for an inner unit.
 func TestBeginThatDoesNotComeBack(t *testing.T) {
 	t.Parallel()
-	set := LockSet{Locks: []dialect.Lock{{Name: "a", Mode: dialect.Exclusive, Limit: dialect.Forever}}}
+	set := exclusively("a")
 	nothing := func(context.Context, *UnitOfWork) error { return nil }
 	statement := func(ctx context.Context, u *UnitOfWork) error {
 		_, err := u.ExecContext(ctx, "select")
@@ -104,7 +104,7 @@ func TestBeginThatDoesNotComeBack(t *testing.T) {
 // does not take the inner scope for open, and commits.
 func TestScopeThatDoesNotComeBack(t *testing.T) {
 	t.Parallel()
-	set := LockSet{Locks: []dialect.Lock{{Name: "a", Mode: dialect.Exclusive, Limit: dialect.Forever}}}
+	set := exclusively("a")
 	fail := func() { panic("no") }
 	for _, opts := range [][]Option{{Locks(set)}, {Locks(set), Nested()}} {
 		db := noopdb.Open(2)

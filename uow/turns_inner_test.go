@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-
-	"github.com/lockstep-go/lockstep/dialect"
 )
 
 // TestInnerUnitsAtTheGateOfOneInLine has units hold all connections but one, and
@@ -17,7 +15,7 @@ func TestInnerUnitsAtTheGateOfOneInLine(t *testing.T) {
 	t.Parallel()
 	fullPool(t, 3, func(q *queue) {
 		other := q.other(q.t.Context())
-		lock := Locks(LockSet{Locks: []dialect.Lock{{Name: "a", Mode: dialect.Exclusive, Limit: dialect.Forever}}})
+		lock := Locks(exclusively("a"))
 		nothing := func(context.Context, *UnitOfWork) error { return nil }
 		var done atomic.Int64
 		begin := func(f func(ctx context.Context, u *UnitOfWork) error, opts ...Option) {

@@ -81,8 +81,12 @@ func (q *queue) unit(ctx context.Context, name string, opts ...Option) *queued {
 
 // underLock starts a unit under a lock of its own.
 func (q *queue) underLock(ctx context.Context, name string, opts ...Option) *queued {
-	lock := dialect.Lock{Name: name, Mode: dialect.Exclusive, Limit: dialect.Forever}
-	return q.unit(ctx, name, append(opts, Locks(LockSet{Locks: []dialect.Lock{lock}}))...)
+	return q.unit(ctx, name, append(opts, Locks(exclusively(name)))...)
+}
+
+// exclusively is one lock, waited for without end.
+func exclusively(name string) LockSet {
+	return LockSet{Locks: []dialect.Lock{{Name: name, Mode: dialect.Exclusive, Limit: dialect.Forever}}}
 }
 
 // served are the units that have had a connection so far.
